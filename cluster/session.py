@@ -30,9 +30,14 @@ OFFLINE = {
     # A task that asks for no GPU sees none: kernels take the one that they are given, and no other.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
-# Ray ends a worker that idles for a second where there are more than CPUs; ours take seconds of imports to
-# start again, and passes need them in turns.
-PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+LOCAL = {
+    # Ray ends a worker that idles for a second where there are more than CPUs; ours take seconds of imports
+    # to start again, and passes need them in turns.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+    # What Ray counts of itself and its tasks goes to a dashboard, and here is none.
+    "RAY_enable_metrics_collection": "0",
+    "RAY_task_events_report_interval_ms": "0",
+}
 
 
 ANSWER_SECONDS = 15  # in which a cluster has to answer
@@ -69,14 +74,26 @@ def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = 
     else:
         # One node cannot be partitioned from itself: a machine under load must not be declared dead.
         os.environ.setdefault("RAY_health_check_failure_threshold", "100")
-        os.environ.update({**PATIENT, **os.environ})
-        # It sends what workers print to drivers that ask for it (`log_to_driver`), and ours does not: 80 MiB.
-        ray._private.node.Node.start_log_monitor = lambda _: None
+        os.environ.update({**LOCAL, **os.environ})
+        _leave_off()
         logical = max(os.cpu_count() or 1, cpus)
         _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
     _take_signals()
     watch.begin(line)
     _quieten()
+
+
+def _leave_off() -> None:
+    """Leave off what a cluster has for people who look at it, and one machine for one run has not: 2 s of CPU
+    and 350 MiB.
+
+    What workers print (`log_to_driver` is off), a monitor that starts and ends machines, the server behind
+    the dashboard, and of each node's agent what it measures for that. The agent itself must be there.
+    """
+    node = ray._private.node.Node
+    node.start_log_monitor = node.start_monitor = node.start_api_server = lambda *_, **__: None
+    without = ImportError("a local Ray has no dashboard")
+    ray._private.utils.get_dashboard_dependency_error = lambda: without
 
 
 def _take_signals() -> None:

@@ -1,4 +1,4 @@
-"""Machine words for jitted code: unaligned loads and stores, population count, trailing zeros; pointers.
+"""Machine words for jitted code: unaligned loads and stores, ones, trailing zeros, bytes reversed; pointers.
 
 Cost: one instruction each. A load reads 8 bytes from any address, a store writes them, little-endian on
 every platform that Numba serves; the caller keeps them inside the array (nothing is checked).
@@ -50,6 +50,17 @@ def load64(typing: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.intp), codegen
 
 
+@njit(inline="always")
+def loaded(data, at):  # type: ignore[no-untyped-def]
+    """`load64`, but nothing behind the end of the data, of which fewer than eight bytes may be left."""
+    if at + 8 <= len(data):
+        return load64(data, at)
+    word = np.uint64(0)
+    for place in range(len(data) - at):
+        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
+    return word
+
+
 @intrinsic
 def store64(typing: Any, data: Any, at: Any, word: Any) -> Any:
     """Write a ``uint64`` to the bytes ``data[at:at + 8]`` of a contiguous uint8 array."""
@@ -85,6 +96,16 @@ def popcount(typing: Any, word: Any) -> Any:
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def reversed_bytes(typing: Any, word: Any) -> Any:
+    """A ``uint64`` with its first byte as its last."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.bswap(args[0])
 
     return types.uint64(types.uint64), codegen
 

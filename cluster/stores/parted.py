@@ -33,7 +33,7 @@ def write(path: str, table: pa.Table, part: NDArray[np.integer[Any]] | None = No
         cuts = np.searchsorted(part, np.arange(int(part[-1]) + 2 if len(part) else 2))
     table = table.combine_chunks()
     empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in table.schema], schema=table.schema)
-    with storage.written(path) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with storage.written(path, kept=False) as sink, pa.ipc.new_file(sink, table.schema) as writer:
         for first, last in pairwise(cuts):
             batches = table.slice(first, last - first).to_batches()
             writer.write_batch(batches[0] if batches else empty)

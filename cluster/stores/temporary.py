@@ -20,8 +20,9 @@ def written(key: str, data: bytes) -> str:
 
 
 @contextmanager
-def opened(key: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and file of a new temporary in the target's directory, synced at the end; gone if that fails."""
+def opened(key: str, *, kept: bool = True) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and file of a new temporary in the target's directory, synced at the end if it is to be `kept`;
+    gone if that fails."""
     folder = os.path.dirname(key)
     os.makedirs(folder, exist_ok=True)
     name = os.path.join(folder, f"{PREFIX}{uuid.uuid4().hex}")
@@ -29,7 +30,8 @@ def opened(key: str) -> Iterator[tuple[str, IO[bytes]]]:
         with open(name, "wb") as file:
             yield name, file
             file.flush()
-            os.fsync(file.fileno())
+            if kept:
+                os.fsync(file.fileno())
     except BaseException:
         with suppress(FileNotFoundError):  # where it could not be made: why is what is to be said
             os.unlink(name)

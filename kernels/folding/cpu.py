@@ -7,6 +7,7 @@ copied as they are.
 """
 
 import functools
+from unicodedata import category
 
 import numpy as np
 from numba import njit
@@ -22,6 +23,7 @@ SPACES, BYTE = np.uint64(0x2020202020202020), np.uint64(0xFF)
 ZERO, ONE, TWO, SEVEN, EIGHT, LAST = (np.uint64(n) for n in (0, 1, 2, 7, 8, 63))
 # Where a code point may fold to anything but itself; between them lie ideographs and Hangul.
 MUTABLE = ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xE000, 0x20000), (0xE0000, 0xE1000))
+UNASSIGNED = ("Cn", "Co")  # two of three of those, which fold to themselves
 LEAST = 1 << 20  # bytes below which a thread of its own does not pay
 
 
@@ -31,8 +33,9 @@ def table(keep_punctuation: bool) -> NDArray[np.int32]:
     folded = np.arange(0x110000, dtype=np.int32)
     for first, last in MUTABLE:
         for code in range(first, last):
-            character = fold_character(chr(code), keep_punctuation)
-            folded[code] = ord(character) if character else GONE
+            if category(chr(code)) not in UNASSIGNED:
+                character = fold_character(chr(code), keep_punctuation)
+                folded[code] = ord(character) if character else GONE
     return folded
 
 

@@ -1,5 +1,5 @@
 """Word n-grams in Numba: rolling hashes, a filter of bits before the table, a filter of counts before those
-that are counted, two rows of each alignment.
+that are counted.
 """
 
 import numpy as np
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from headrace.kernels import grams as contract
 from headrace.kernels.arrow import Spans
-from headrace.kernels.bits import EACH, HIGH, load64, prefetch, trailing_zeros
+from headrace.kernels.bits import EACH, HIGH, loaded, prefetch, trailing_zeros
 from headrace.kernels.dispatch import cut, each
+from headrace.kernels.grams.aligned import alignment as alignment
 
 FACTOR, MIXER = np.uint64(contract.FACTOR), np.uint64(contract.MIXER)
 S6, S29, S32, S63, ONE, TWO, LOW = (np.uint64(n) for n in (6, 29, 32, 63, 1, 2, 2**32 - 1))
@@ -57,21 +58,10 @@ def _unspaced(data, at, lead, firsts, lasts):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _loaded(data, at):  # type: ignore[no-untyped-def]
-    """The eight bytes from `at` on, nothing behind the end of the data."""
-    if at + 8 <= len(data):
-        return load64(data, at)
-    word = np.uint64(0)
-    for k in range(len(data) - at):
-        word |= np.uint64(data[at + k]) << np.uint64(8 * k)
-    return word
-
-
-@njit(inline="always")
 def _hashed(data, at, stop):  # type: ignore[no-untyped-def]
     value = np.uint64(0)
     while at < stop:
-        word = _loaded(data, at)
+        word = loaded(data, at)
         if stop - at < 8:
             word &= (ONE << np.uint64(8 * (stop - at))) - ONE
         value = (value ^ word) * FACTOR
@@ -87,7 +77,7 @@ def _words(data, starts, stops, firsts, lasts, out, counts):  # type: ignore[no-
         at, stop, before = starts[row], stops[row], total
         begin = at
         while at < stop:
-            word = _loaded(data, at)
+            word = loaded(data, at)
             blank = word ^ SPACES
             # The lowest space, and bytes whose three upper bits are set: characters of three bytes and more.
             ends = (((blank - EACH) & ~blank) | (word & (word << ONE) & (word << TWO))) & HIGH
@@ -357,60 +347,6 @@ def _shared(offsets, found, size, least, table, covered, most, counts):  # type:
             upto = place + size
             if held > counts[row] or (held == counts[row] and gram < most[row]):
                 counts[row], most[row] = held, gram
-
-
-def alignment(
-    items: contract.Words,
-    weights: NDArray[np.float32],
-    hashes: NDArray[np.uint32],
-    item: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    end: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int16]]:
-    """What `Aligned` holds."""
-    ends = np.zeros(len(item) + 1, np.int64)
-    lengths = np.diff(items.offsets)[item]
-    ends[1:] = np.cumsum(lengths)
-    alike, runs = np.zeros(len(item)), np.zeros(len(item), np.int64)
-    reach = np.zeros(ends[-1], np.int16)
-    given = items.offsets, items.hashes, weights, hashes, item, begin, end, ends, alike, runs, reach
-    if len(item):
-        work = np.zeros(len(item) + 1, np.int64)
-        work[1:] = np.cumsum(lengths * (end - begin))
-        each(lambda first, last: _alignment(*given, first, last), cut(work, LEAST))
-    return alike, runs, reach
-
-
-@njit(nogil=True, cache=True)
-def _alignment(offsets, own, weights, hashes, item, begin, end, ends, alike, runs, reach, first, last):  # type: ignore[no-untyped-def]
-    widest = np.max(end[first:last] - begin[first:last])
-    best, run = np.zeros(widest + 1), np.zeros(widest + 1, np.int32)
-    for number in range(first, last):
-        start, count = offsets[item[number]], offsets[item[number] + 1] - offsets[item[number]]
-        left, width = begin[number], end[number] - begin[number]
-        best[: width + 1] = 0.0
-        run[: width + 1] = 0
-        total, longest = 0.0, np.int32(0)
-        # From the last words to the first: `best[j]` and `run[j]` are of the words from i and from j on.
-        for i in range(count - 1, -1, -1):
-            word, weight, most = own[start + i], np.float64(weights[start + i]), np.int32(0)
-            corner = 0.0  # best of i + 1, j + 1
-            behind = np.int32(0)
-            for j in range(width - 1, -1, -1):
-                under, below = best[j], run[j]
-                value, length = max(under, best[j + 1]), np.int32(0)
-                if hashes[left + j] == word:
-                    value = max(value, corner + weight)
-                    length = behind + np.int32(1)
-                    most = max(most, length)
-                best[j], run[j] = value, length
-                corner, behind = under, below
-            reach[ends[number] + i] = min(most, 32767)
-            longest = max(longest, most)
-        for i in range(count):
-            total += np.float64(weights[start + i])
-        alike[number] = best[0] / max(total, 1e-9)
-        runs[number] = longest
 
 
 def warm() -> None:

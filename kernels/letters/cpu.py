@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
 from headrace.kernels.letters.reference import letters
+from headrace.kernels.utf8 import decoded
 
 CODE_POINTS = 0x110000
 UNKNOWN, ASKED = 0xFF, 0xFE  # sizes of code points whose letters are not known, and have been asked for
@@ -162,16 +163,8 @@ def _folded(data, starts, stops, begin, end, table, folded, ends, met):  # type:
                 to += np.int64(sizes[code])
                 at += 1
                 continue
-            if code < 0xE0:
-                code = (code & 0x1F) << 6 | (data[at + 1] & 0x3F)
-                at += 2
-            elif code < 0xF0:
-                code = (code & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
-                at += 3
-            else:
-                code = (code & 0x07) << 18 | np.int64(data[at + 1] & 0x3F) << 12
-                code |= np.int64(data[at + 2] & 0x3F) << 6 | np.int64(data[at + 3] & 0x3F)
-                at += 4
+            code, length = decoded(data, at)
+            at += length
             size = sizes[code]
             if size == UNKNOWN:
                 if unknown == len(met):

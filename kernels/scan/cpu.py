@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
+from headrace.kernels.utf8 import decoded
 
 UNKNOWN = 0xFFFF
 ROOM = 1 << 14  # places that are collected before they are put aside
@@ -227,20 +228,11 @@ def _classes(data, start, stop, table, edge, classes):  # type: ignore[no-untype
     classes[0] = edge
     size, at = 1, start
     while at < stop:
-        byte = np.int64(data[at])
-        if byte < 0x80:
-            at += 1
-        elif byte < 0xE0:
-            byte = (byte & 0x1F) << 6 | (data[at + 1] & 0x3F)
-            at += 2
-        elif byte < 0xF0:
-            byte = (byte & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
-            at += 3
-        else:
-            byte = (byte & 0x07) << 18 | np.int64(data[at + 1] & 0x3F) << 12
-            byte |= np.int64(data[at + 2] & 0x3F) << 6 | np.int64(data[at + 3] & 0x3F)
-            at += 4
-        classes[size] = table[byte]
+        code, length = np.int64(data[at]), 1
+        if code >= 0x80:
+            code, length = decoded(data, at)
+        at += length
+        classes[size] = table[code]
         size += 1
     classes[size : size + AHEAD - 1] = edge
     return size - 1

@@ -182,9 +182,10 @@ def finish(
     name = parts.part(fragment.ordinal, part)
     table = _through(job.stages[job.pooled :], table, state, job)
     audit = pii_audit.of(table)
-    kept = table.filter(schema.live(table))
+    live = schema.live(table)
+    kept = table if pc.all(live).as_py() else table.filter(live)  # which is a copy
     kept = kept.drop_columns([name for name in (*MARKS, "found", "changed") if name in kept.column_names])
-    marked = table.filter(pc.invert(schema.live(table)))
+    marked = table.filter(pc.invert(live))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
         withhold = () if recipe.quarantine.text else unmasked([s.NAME for s in _modules(job.stages)])
@@ -344,7 +345,8 @@ def unmarked(table: pa.Table) -> pa.Table:
 
 def write(run: str, relative: str, table: pa.Table, row_group: int | None = None) -> dict[str, Any]:
     """Write one output of a pass; returns what the commit record says of it."""
-    size, digest = storage.write_table(storage.join(run, relative), table, row_group)
+    hashes = [field.name for field in table.schema if field.type in (pa.uint64(), pa.list_(pa.uint64()))]
+    size, digest = storage.write_table(storage.join(run, relative), table, row_group, hashes=hashes)
     return {"path": relative, "size": size, "xxh3": digest, "rows": table.num_rows}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import xxhash
 
@@ -152,6 +153,37 @@ def test_tables_that_are_passed_on_come_back_in_their_order(place: str) -> None:
     storage.write_passing(path, iter(tables), 3)
     assert [t["n"].to_pylist() for t in storage.row_groups(path)] == [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]]
     assert storage.read_table(path, filters=[("n", ">", 7)])["n"].to_pylist() == [8, 9]
+
+
+def test_hashes_are_neither_shrunk_nor_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the disk have to have them when they are there: nobody keeps them."""
+
+    def refused(descriptor: int) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(os, "fsync", refused)
+    table = pa.table({"part": [0, 0, 1, 1], "hash": [3, 1, 4, 1], "source": ["a", "a", "b", "b"]})
+    path = str(tmp_path / "hashes.parquet")
+    storage.write_hashes(path, [table.slice(0, 2), table.slice(2)], ["source"], filtered=["part"])
+    assert storage.read_table(path).equals(table)
+    assert storage.read_table(path, filters=[("part", "==", 1)]).equals(table.slice(2))
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(at) for at in range(3)]
+    assert [column.compression for column in columns] == ["UNCOMPRESSED"] * 3
+    assert [column.is_stats_set for column in columns] == [True, False, False]
+    assert [column.has_dictionary_page for column in columns] == [False, False, True]
+
+
+def test_columns_of_hashes_have_no_dictionary(tmp_path: Path) -> None:
+    lists = pa.array([[1], [], [2, 3]], pa.list_(pa.uint64()))
+    table = pa.table({"text": ["a", "a", "b"], "hash": [1, 2, 3], "hashes": lists})
+    path = str(tmp_path / "rows.parquet")
+    storage.write_table(path, table, hashes=["hash", "hashes"])
+    assert storage.read_table(path).equals(table)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(at) for at in range(3)]
+    assert [column.compression for column in columns] == ["ZSTD", "LZ4", "LZ4"]
+    assert [column.has_dictionary_page for column in columns] == [True, False, False]
 
 
 def test_groups_that_come_one_by_one_are_written_as_a_table_of_such_groups_is(place: str) -> None:

@@ -32,31 +32,30 @@ def of(table: pa.Table) -> dict[str, Any]:
     """Numbers of one part: rows looked through, rows touched, findings, places to look at."""
     if "found" not in table.column_names:  # a flow without the stage
         return {"rows": 0, "touched": 0, "found": [], "places": []}
-    looked = table.filter(schema.live(table))
-    findings: Counter[tuple[str, ...]] = Counter()
-    for one in _flat(looked["found"]).to_pylist():
-        findings[tuple(one[name] for name in KEYS[1:])] += one["n"]
+    needed = ["row_id", "found", "pii", "spans", "drop", "error"]
+    looked = table.select(needed).filter(schema.live(table))
+    found = pa.Table.from_struct_array(looked["found"].combine_chunks().flatten())
+    counted = found.group_by(list(KEYS[1:])).aggregate([("n", "sum")])
+    findings = zip(*(counted[name].to_pylist() for name in (*KEYS[1:], "n_sum")), strict=True)
     sizes = np.diff(looked["pii"].combine_chunks().cast(schema.PII).offsets.to_numpy(zero_copy_only=False))
     return {
         "rows": looked.num_rows,
         "touched": int((sizes > 0).sum()),
-        "found": [[*key, n] for key, n in sorted(findings.items())],
+        "found": sorted(map(list, findings)),
         "places": _best(_places(looked)),
     }
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks().flatten()
 
 
 def _places(table: pa.Table) -> Iterator[list[Any]]:
     """[entity, rank, row_id, message, start, end] of every stand-in; ranks are drawn by where it stands."""
     spans = table["spans"].combine_chunks()
-    rows = table["row_id"].combine_chunks().take(pc.list_parent_indices(spans)).to_pylist()
-    for row_id, one in zip(rows, spans.flatten().to_pylist(), strict=True):
-        if one["kind"] != "keep":
-            where = [row_id, one["message"], one["start"], one["end"]]
-            yield [one["entity"], xxhash.xxh3_64_intdigest(ledger.dumps(where)), *where]
+    rows = table["row_id"].combine_chunks().take(pc.list_parent_indices(spans))
+    flat = pa.Table.from_struct_array(spans.flatten()).append_column("row_id", rows)
+    flat = flat.filter(pc.not_equal(flat["kind"], "keep"))
+    where = (flat[name].to_numpy().tolist() for name in ("row_id", "message", "start", "end"))
+    for entity, *place in zip(flat["entity"].to_pylist(), *where, strict=True):
+        text = b"[%d,%d,%d,%d]" % tuple(place)  # as `ledger.dumps` writes it, in a tenth of the time
+        yield [entity, xxhash.xxh3_64_intdigest(text), *place]
 
 
 def places(records: Iterable[ledger.Record]) -> list[list[Any]]:

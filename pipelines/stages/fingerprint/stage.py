@@ -16,8 +16,9 @@ assistant's turns, in whatever order. The last is the prompt that the row's last
 split keeps on one side what begins with the same prompt, be its options, fields or sentences in another
 order: a test that was trained on so is none.
 
-Cost: two passes of folding, one of both sketches and two of hashing over the text; where a row has two parts
-another of SimHash: see tests/benchmarks/dedup.csv.
+Cost: a pass of folding, one of both sketches and one of hashing over the text; of prompts and short answers
+another of folding and one for words; where a row has two parts another of SimHash: see
+tests/benchmarks/dedup.csv.
 Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
 https://arxiv.org/abs/0910.3349.
 """
@@ -34,8 +35,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.kernels.arrow import frozen, one_span
-from headrace.kernels.content import Hashes
+from headrace.kernels.arrow import Spans, frozen, one_span
+from headrace.kernels.bits import HIGH, between, loaded, reversed_bytes, trailing_zeros
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
@@ -51,8 +52,8 @@ STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache
 ANSWERS = ("assistant", "text", "rejected")  # every other role belongs to the prompt
 
 OFFSET, PRIME, MIXER = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
-S8, S29, S32, SPACE = np.uint64(8), np.uint64(29), np.uint64(32), np.uint8(32)
-IN_WORDS = np.array([byte >= 128 or chr(byte).isalnum() for byte in range(256)])  # letters, digits, not ASCII
+ONE, THREE, SEVEN, FIFTEEN, S29, S32, S64 = (np.uint64(n) for n in (1, 3, 7, 15, 29, 32, 64))
+SPACES = np.uint64(0x2020202020202020)
 
 # Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
 # of their own so that a task of pass 2 reads one band and not all.
@@ -69,7 +70,7 @@ COLUMNS = (
 )
 # Beside them; empty for rows that were marked before. For the rows of the run alone: not of earlier runs.
 OPENINGS = pa.field("openings", pa.list_(pa.uint64()))
-SYSTEM, ASSISTANT = (schema.ROLES.index(role) for role in ("system", "assistant"))
+SYSTEM, ASSISTANT, REJECTED = (schema.ROLES.index(role) for role in ("system", "assistant", schema.REJECTED))
 
 
 class Parts(NamedTuple):
@@ -139,10 +140,9 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     def run(first: int, last: int) -> None:
         begin, end = int(ends[first]), int(ends[last])
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
-        messages = _codes(piece[0]), _Folded(piece[2])
-        hashes, owners = _openings(piece[1], *messages)
+        found, (hashes, owners) = _fingerprints(*piece, last - first, config)
         opened[first] = hashes, owners + first
-        for name, values in _columns(*piece, *messages, last - first, config).items():
+        for name, values in found.items():
             if values.any():  # zeros are there already: what is never written to takes no memory
                 columns[name][first:last] = values
 
@@ -164,23 +164,20 @@ def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) 
 
 
 class _Folded:
-    """Messages after folding case and spaces: all once, or those alone that count."""
+    """Some of the messages, after folding case and spaces."""
 
-    def __init__(self, texts: pa.Array) -> None:
-        self._texts = texts
-        self._all: pa.Array | None = None
+    def __init__(self, texts: pa.Array, some: NDArray[np.bool_]) -> None:
+        self._place = np.cumsum(some) - 1
+        self._folded = one_span(kernels.fold(_chosen(one_span(texts), some), keep_punctuation=True))
 
-    def all(self) -> pa.Array:
-        """Every message, folded."""
-        if self._all is None:
-            self._all = kernels.fold(self._texts, keep_punctuation=True)
-        return self._all
+    def of(self, some: NDArray[Any]) -> Spans:
+        """Those that `some` chooses of all messages, a mask or numbers; they must have been folded."""
+        return _chosen(self._folded, self._place[some])
 
-    def of(self, some: NDArray[np.int64]) -> Hashes:
-        """Of the messages `some`."""
-        if self._all is None:
-            return kernels.content_hash(kernels.fold(self._texts.take(pa.array(some)), keep_punctuation=True))
-        return kernels.content_hash(self._all.take(pa.array(some)))
+
+def _chosen(texts: Spans, some: NDArray[Any]) -> Spans:
+    """`some` of the texts, where they lie; a null is empty."""
+    return Spans(texts.data, texts.starts[some], texts.stops[some], None)
 
 
 def _codes(roles: pa.Array) -> NDArray[np.int64]:
@@ -188,20 +185,21 @@ def _codes(roles: pa.Array) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
-def _columns(
-    roles: pa.Array,
-    rows: NDArray[np.int64],
-    texts: pa.Array,
-    codes: NDArray[np.int64],
-    folded: _Folded,
-    n: int,
-    config: Config,
-) -> dict[str, NDArray[Any]]:
-    """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
+Openings = tuple[NDArray[np.uint64], NDArray[np.int64]]
+
+
+def _fingerprints(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int, config: Config
+) -> tuple[dict[str, NDArray[Any]], Openings]:
+    """The `COLUMNS` of n rows, and their openings, from the flat view of `schema.contents`."""
+    codes, slot = _codes(roles), rows * 2 + is_answer(roles)
     joined = parts(roles, rows, texts, n)
-    rejected = 2 * rows[pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False)] + 1
+    rejected = 2 * rows[codes == REJECTED] + 1
     simhash, bands, sketch, features = sketched(joined.both, config.ngram, rejected)
-    columns = _exact(roles, rows, texts, codes, folded, features)
+    short, asking = features[slot] < KEYED, _asking(rows, codes, n)
+    folded = _Folded(texts, short | asking)
+    columns = _exact(rows, texts, codes, n)
+    columns |= _keys(slot, codes, folded, np.flatnonzero(short), n)
     columns["simhash"] = _simhash(joined, simhash, config.ngram)
     for number, name in enumerate(PARTS):
         columns[f"{name}_features"] = features[number::2]
@@ -209,7 +207,7 @@ def _columns(
             columns[f"{name}_band_{k}"] = bands[number::2, k]
         for k in range(WORDS):
             columns[f"{name}_sketch_{k}"] = sketch[number::2, k]
-    return columns
+    return columns, _openings(rows, codes, folded, asking)
 
 
 class Sketched(NamedTuple):
@@ -250,82 +248,110 @@ def _squeeze(keys, features, bands, sketch):  # type: ignore[no-untyped-def]
         for band in range(bands.shape[1]):
             key = np.uint64(0)
             for place in range(band * size, (band + 1) * size):
-                key = (key ^ keys[row, place]) * np.uint64(0x9E3779B97F4A7C15)
-                key ^= key >> np.uint64(32)
+                key = (key ^ keys[row, place]) * MIXER
+                key ^= key >> S32
             bands[row, band] = key
-        for place in range(keys.shape[1]):
-            sketch[row, place // held] |= (keys[row, place] & np.uint64(15)) << np.uint64(4 * (place % held))
+        for word in range(sketch.shape[1]):
+            bits = np.uint64(0)
+            for place in range(held):
+                bits |= (keys[row, word * held + place] & FIFTEEN) << np.uint64(4 * place)
+            sketch[row, word] = bits
 
 
 def _exact(
-    roles: pa.Array,
-    rows: NDArray[np.int64],
-    texts: pa.Array,
-    codes: NDArray[np.int64],
-    folded: _Folded,
-    features: NDArray[np.uint32],
+    rows: NDArray[np.int64], texts: pa.Array, codes: NDArray[np.int64], n: int
 ) -> dict[str, NDArray[Any]]:
-    """Hashes of (role, content) of whole rows, and of each short part after folding case and spaces."""
-    n = len(features) // 2
+    """Hashes of (role, content) of whole rows, and their bytes."""
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
     ends = arrays.offsets(np.bincount(rows, minlength=n))
     hi, lo = kernels.content_hash_lists(ends, codes, texts)
     running = arrays.offsets(lengths)
     size = np.minimum(running[ends[1:]] - running[ends[:-1]], 2**32 - 1).astype(np.uint32)
-    slot = rows * 2 + is_answer(roles)
-    short = np.flatnonzero(features[slot] < KEYED)
+    return {"exact_hi": hi, "exact_lo": lo, "size": size}
+
+
+def _keys(
+    slot: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    folded: _Folded,
+    short: NDArray[np.int64],
+    n: int,
+) -> dict[str, NDArray[Any]]:
+    """A hash of each short part after folding case and spaces. `short`: their messages."""
     short = short[np.argsort(slot[short], kind="stable")]
     ends = arrays.offsets(np.bincount(slot[short], minlength=2 * n))
-    keys = kernels.list_hash(ends, codes[short], folded.of(short))[1]
-    return {
-        "exact_hi": hi,
-        "exact_lo": lo,
-        "size": size,
-        "prompt_key": keys[0::2],
-        "answer_key": keys[1::2],
-    }
+    keys = kernels.list_hash(ends, codes[short], kernels.content_hash(folded.of(short)))[1]
+    return {f"{part}_key": keys[number::2] for number, part in enumerate(PARTS)}
+
+
+def _asking(rows: NDArray[np.int64], codes: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+    """Which messages stand before a turn of the assistant's in their rows: ``bool[M]``."""
+    turns = np.flatnonzero(codes == ASSISTANT)
+    last = np.full(n, -1)
+    last[rows[turns]] = turns  # of several the last one
+    found: NDArray[np.bool_] = np.arange(len(rows)) < last[rows]
+    return found
 
 
 def _openings(
-    rows: NDArray[np.int64], codes: NDArray[np.int64], folded: _Folded
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    rows: NDArray[np.int64], codes: NDArray[np.int64], folded: _Folded, asking: NDArray[np.bool_]
+) -> Openings:
     """Hash of the words before each of the assistant's turns, and the turn's row; of none without a prompt.
 
     Something else than a system turn has to stand there: that alone says nothing of the row.
     """
-    turns = np.flatnonzero(codes == ASSISTANT)
-    if not len(turns):
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    span = one_span(folded.all())
-    before, asked = _before(rows, codes, _words(span.data, span.starts, span.stops))
-    turns = turns[asked[turns]]
+    asks = folded.of(asking)
+    keys = np.zeros(len(rows), np.uint64)
+    keys[asking] = _words(asks.data, asks.starts, asks.stops)
+    before, asked = _before(rows, codes, keys)
+    turns = np.flatnonzero((codes == ASSISTANT) & asked)
     return arrays.finalised(before[turns]), rows[turns]
+
+
+@njit(inline="always")
+def _in_words(bytes):  # type: ignore[no-untyped-def]
+    """The high bit of each byte that belongs to a word: letters, digits, and what is not ASCII."""
+    ascii = bytes & ~HIGH
+    return between(ascii | SPACES, 0x61, 0x7A) | between(ascii, 0x30, 0x39) | (bytes & HIGH)
 
 
 @njit(cache=True, nogil=True)
 def _words(data, starts, stops):  # type: ignore[no-untyped-def]
-    """For each folded text the sum of a hash of each of its words; of all of it where it has none."""
+    """For each folded text the sum of a hash of each of its words; of all of it where it has none.
+
+    Eight bytes a step, from the beginning of a word or from within one that is longer.
+    """
     sums = np.zeros(len(starts), np.uint64)
     for text in range(len(starts)):
-        word, eight, total = OFFSET, np.uint64(0), np.uint64(0)
-        size = words = 0
-        for at in range(starts[text], stops[text] + 1):
-            byte = data[at] if at < stops[text] else SPACE
-            if IN_WORDS[byte]:
-                eight = eight << S8 | np.uint64(byte)
-                size += 1
-                if not size & 7:
-                    word = (word ^ eight) * MIXER
-                    word, eight = word ^ word >> S32, np.uint64(0)
-            elif size:
-                word = (word ^ eight) * MIXER
+        at, stop = starts[text], stops[text]
+        word, total, within, words = OFFSET, np.uint64(0), False, 0
+        while at < stop:
+            eight = loaded(data, at)
+            inside = _in_words(eight)
+            if stop - at < 8:
+                inside &= (ONE << np.uint64(8 * (stop - at))) - ONE
+            gaps = inside ^ HIGH
+            if not gaps:
+                word = (word ^ reversed_bytes(eight)) * MIXER
+                word, within = word ^ word >> S32, True
+                at += 8
+                continue
+            bits = trailing_zeros(gaps) & ~SEVEN  # of the bytes before the gap
+            if bits or within:
+                rest = reversed_bytes(eight) >> (S64 - bits) if bits else np.uint64(0)
+                word = (word ^ rest) * MIXER
                 total += (word ^ word >> S29) * PRIME
-                word, eight, size = OFFSET, np.uint64(0), 0
+                word, within = OFFSET, False
                 words += 1
-        if not words:
+            following = inside >> bits
+            at += np.int64((bits + trailing_zeros(following)) >> THREE if following else 8)
+        if within:
+            word *= MIXER
+            total += (word ^ word >> S29) * PRIME
+        elif not words:
             total = OFFSET
-            for at in range(starts[text], stops[text]):
-                total = (total ^ np.uint64(data[at])) * PRIME
+            for place in range(starts[text], stop):
+                total = (total ^ np.uint64(data[place])) * PRIME
         sums[text] = total
     return sums
 

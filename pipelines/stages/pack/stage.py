@@ -157,7 +157,7 @@ def _bins(lengths: NDArray[np.int64], preferred: NDArray[np.int8] | None, capaci
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """All values of a list column end to end, and where each list begins in them (``int64[N + 1]``)."""
-    lists = column.combine_chunks()
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which is a copy
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     return lists.flatten().to_numpy(), arrays.offsets(sizes)
 

@@ -143,7 +143,7 @@ def by_slices(
     if PREFERRED in every.column_names:  # slices without pairs do not have it
         place = every.schema.get_field_index(PREFERRED)
         every = every.set_column(place, PREFERRED, pc.fill_null(every[PREFERRED], 0))
-    return _marked(table, marked), every
+    return _marked(table, marked), every.combine_chunks()
 
 
 def _marked(table: pa.Table, slices: Sequence[pa.Table]) -> pa.Table:

@@ -41,7 +41,7 @@ def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -
         columns = {name: values[rows] for name, values in blocks._asdict().items()}
         columns |= {"partition": partition[order], "place": rows, "rank": rank[rows]}
         # In groups, so that a reader of one partition leaves the others unread.
-        storage.write_passing(_blocks(work, k, number), [pa.table(columns)])
+        storage.write_hashes(_blocks(work, k, number), [pa.table(columns)], filtered=["partition"])
 
 
 def _blocks(work: str, k: int, number: int) -> str:
@@ -82,7 +82,7 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
 
 def write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
     table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
-    storage.write_passing(storage.join(work, f"{name}.parquet"), [table])
+    storage.write_hashes(storage.join(work, f"{name}.parquet"), [table])
 
 
 def read_pairs(work: str, name: str) -> decide.Pairs:

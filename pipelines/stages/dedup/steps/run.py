@@ -198,7 +198,7 @@ def _groups(files: Sequence[File], own: int) -> list[list[tuple[int, File]]]:
 def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
     """The fingerprints of some files, with the number of each row's file, in one file."""
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_passing(path, _fingerprints(group), dictionary=["source"])
+    storage.write_hashes(path, _fingerprints(group), dictionary=["source"])
     return path
 
 

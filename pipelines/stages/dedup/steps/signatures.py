@@ -40,7 +40,7 @@ def sign(staged: Sequence[str], work: str, config: Config) -> int:
 
 def _write(work: str, name: str, columns: dict[str, NDArray[np.generic]]) -> None:
     path = storage.join(work, f"{name}.parquet")
-    storage.write_passing(path, [pa.table(columns)])
+    storage.write_hashes(path, [pa.table(columns)])
 
 
 def near(first: int, work: str, config: Config, foreign: int) -> str:

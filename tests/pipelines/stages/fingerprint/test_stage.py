@@ -1,5 +1,6 @@
 """Fingerprints: what makes rows equal or different, which columns marked rows get, band and sketch recall."""
 
+import re
 from random import Random
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import kernels
+from headrace.kernels.arrow import frozen
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.fingerprint.config import Config
 from tests.builders import Turn, table
@@ -98,6 +100,32 @@ def test_an_opening_is_the_same_for_words_that_were_exchanged(words: list[str], 
     kept = [word for word in " ".join(words).split() if any(c.isalnum() for c in word)]
     other = draw.sample(kept, len(kept))
     assert opening(("user", f"so {' '.join(kept)}")) == opening(("user", f"{' '.join(other)} so"))
+
+
+def words_one_by_one(text: bytes) -> int:
+    """What `_words` says of a folded text, byte by byte."""
+    mask, offset, prime = 2**64 - 1, 0xCBF29CE484222325, 0x100000001B3
+    found = re.findall(rb"[0-9A-Za-z\x80-\xff]+", text)
+    total = 0 if found else offset
+    for word in found:
+        key = offset
+        for at in range(0, len(word) // 8 * 8, 8):
+            key = (key ^ int.from_bytes(word[at : at + 8])) * 0x9E3779B97F4A7C15 & mask
+            key ^= key >> 32
+        key = (key ^ int.from_bytes(word[len(word) // 8 * 8 :])) * 0x9E3779B97F4A7C15 & mask
+        total += (key ^ key >> 29) * prime
+    for byte in b"" if found else text:
+        total = (total ^ byte) * prime & mask
+    return total & mask
+
+
+@given(st.lists(st.text("aZ9 .\x00\x7fé北", max_size=30), max_size=6), st.integers(0, 8))
+def test_words_are_hashed_as_one_by_one(texts: list[str], behind: int) -> None:
+    encoded = [text.encode() for text in texts]
+    data = np.frombuffer(b"".join(encoded) + b"a" * behind, np.uint8)
+    ends = np.cumsum([0, *(len(text) for text in encoded)]).astype(np.int64)
+    found = fingerprint._words(frozen(data), frozen(ends[:-1]), frozen(ends[1:]))
+    assert found.tolist() == [words_one_by_one(text) for text in encoded]
 
 
 def test_openings_are_the_same_in_any_steps(monkeypatch: pytest.MonkeyPatch) -> None:
