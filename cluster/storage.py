@@ -12,10 +12,10 @@ import json
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -336,44 +336,6 @@ def written(path: str, *, kept: bool = True) -> Iterator[temporary.Hashed]:
 def write_ranges(path: str, table: pa.Table, dictionary: bool | list[str] = True) -> tuple[int, str]:
     """`write_table` for a table of which readers want ranges of rows: groups of `RANGE_ROWS` rows."""
     return write_table(path, table, RANGE_ROWS, dictionary)
-
-
-def write_passing(
-    path: str,
-    tables: Iterable[pa.Table],
-    row_group: int | None = None,
-    dictionary: bool | list[str] = False,
-    *,
-    filtered: bool | list[str] = True,
-    compression: Literal["lz4", "none"] = "lz4",
-) -> None:
-    """Write what one task hands to the next and nobody keeps; groups have `row_group` rows, or `RANGE_ROWS`.
-
-    tables: of one schema, one at least; each is let go of before the next is asked for. filtered: columns by
-    which readers rule out row groups, all or some: to know it of texts takes half as long as writing them.
-    Hashes hardly shrink: LZ4 writes and reads them in half the time of zstd, a tenth larger.
-    """
-    waiting = iter(tables)
-    table = next(waiting)
-    form: dict[str, Any] = {"use_dictionary": dictionary, "write_statistics": filtered}
-    with (
-        written(path, kept=False) as sink,
-        pq.ParquetWriter(sink, table.schema, compression=compression, **form) as writer,
-    ):
-        while table is not None:
-            writer.write_table(table, row_group or RANGE_ROWS)
-            del table
-            table = next(waiting, None)
-
-
-def write_hashes(
-    path: str,
-    tables: Iterable[pa.Table],
-    dictionary: bool | list[str] = False,
-    filtered: Sequence[str] = (),
-) -> None:
-    """`write_passing` for hashes and numbers, as they are: half the time, a fifth larger."""
-    write_passing(path, tables, dictionary=dictionary, filtered=[*filtered], compression="none")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError
+from headrace.cluster.stores import passing
 from headrace.pipelines.console import Mode
 from headrace.pipelines.examine.diversity import templates
 from headrace.pipelines.passes import outputs, parts
@@ -128,13 +129,13 @@ def _scatter(shards: Shards, run: str) -> dict[str, tuple[int, int]]:
     last[np.cumsum(counts)[counts > 0] - 1] = True
     columns = {"hash": pc.list_flatten(lists), "side": np.repeat(codes[at], counts), "last": last}
     unit = shards.window.unit
-    storage.write_hashes(storage.join(run, f"{WORK}/prompts-{unit}.parquet"), [pa.table(columns)])
+    passing.write_hashes(storage.join(run, f"{WORK}/prompts-{unit}.parquet"), [pa.table(columns)])
     grouped = table["group"].is_valid().to_numpy()
     whole = np.ones(int(grouped.sum()), np.bool_)
     groups = {"hash": table["group"].drop_null(), "side": codes[at][grouped], "last": whole}
-    storage.write_hashes(storage.join(run, f"{WORK}/groups-{unit}.parquet"), [pa.table(groups)])
+    passing.write_hashes(storage.join(run, f"{WORK}/groups-{unit}.parquet"), [pa.table(groups)])
     rows = pa.table({"row_id": ids, "side": codes})
-    storage.write_hashes(storage.join(run, f"{WORK}/rows-{unit}.parquet"), [rows])
+    passing.write_hashes(storage.join(run, f"{WORK}/rows-{unit}.parquet"), [rows])
     return {"rows": (len(ids), int(_several(codes).sum()))}
 
 

@@ -14,7 +14,7 @@ import xxhash
 
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
-from headrace.cluster.stores import temporary
+from headrace.cluster.stores import passing, temporary
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -150,7 +150,7 @@ def test_a_table_that_is_read_by_range_has_groups_of_so_many_rows(tmp_path: Path
 def test_tables_that_are_passed_on_come_back_in_their_order(place: str) -> None:
     path = storage.join(place, "passing.parquet")
     tables = [pa.table({"n": range(first, first + 5)}) for first in (0, 5)]
-    storage.write_passing(path, iter(tables), 3)
+    passing.write(path, iter(tables), 3)
     assert [t["n"].to_pylist() for t in storage.row_groups(path)] == [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]]
     assert storage.read_table(path, filters=[("n", ">", 7)])["n"].to_pylist() == [8, 9]
 
@@ -164,7 +164,7 @@ def test_hashes_are_neither_shrunk_nor_described(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "fsync", refused)
     table = pa.table({"part": [0, 0, 1, 1], "hash": [3, 1, 4, 1], "source": ["a", "a", "b", "b"]})
     path = str(tmp_path / "hashes.parquet")
-    storage.write_hashes(path, [table.slice(0, 2), table.slice(2)], ["source"], filtered=["part"])
+    passing.write_hashes(path, [table.slice(0, 2), table.slice(2)], ["source"], filtered=["part"])
     assert storage.read_table(path).equals(table)
     assert storage.read_table(path, filters=[("part", "==", 1)]).equals(table.slice(2))
     group = pq.ParquetFile(path).metadata.row_group(0)

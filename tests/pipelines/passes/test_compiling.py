@@ -24,7 +24,8 @@ def test_no_module_that_compiles_is_left_out() -> None:
     traits = {
         f"headrace.pipelines.stages.traits.{name}" for name in ("damage", "form", "language", "signals")
     }
-    inner = {"headrace.pipelines.stages.tokenise.programs", "headrace.kernels.bits", *traits}
+    kernels = {f"headrace.kernels.{name}" for name in ("bits", "grams.aligned")}
+    inner = {"headrace.pipelines.stages.tokenise.programs", *kernels, *traits}
     assert named - inner <= set(compiling.modules())
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import passing
 from headrace.pipelines.stages.dedup import decide
 from headrace.pipelines.stages.dedup.blocks import Blocks, Columns, band_columns, bands, blocks_of, pairs_of
 from headrace.pipelines.stages.dedup.config import Config
@@ -41,7 +42,7 @@ def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -
         columns = {name: values[rows] for name, values in blocks._asdict().items()}
         columns |= {"partition": partition[order], "place": rows, "rank": rank[rows]}
         # In groups, so that a reader of one partition leaves the others unread.
-        storage.write_hashes(_blocks(work, k, number), [pa.table(columns)], filtered=["partition"])
+        passing.write_hashes(_blocks(work, k, number), [pa.table(columns)], filtered=["partition"])
 
 
 def _blocks(work: str, k: int, number: int) -> str:
@@ -82,7 +83,7 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
 
 def write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
     table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
-    storage.write_hashes(storage.join(work, f"{name}.parquet"), [table])
+    passing.write_hashes(storage.join(work, f"{name}.parquet"), [table])
 
 
 def read_pairs(work: str, name: str) -> decide.Pairs:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import passing
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import decide
 from headrace.pipelines.stages.dedup.blocks import exact_copies, scores, short_equal
@@ -189,14 +190,14 @@ def _write_ranks(
     for number, path in enumerate(staged):
         mine = rank[at : at + storage.rows(path)].astype(np.int64)
         table = pa.table({"rank": mine, "representative": representative[mine]})
-        storage.write_hashes(storage.join(work, f"ranks-{number}.parquet"), [table])
+        passing.write_hashes(storage.join(work, f"ranks-{number}.parquet"), [table])
         at += len(mine)
 
 
 def _write(work: str, name: str, values: pa.Array) -> None:
     # In groups, so that the writer encodes a part of the column at a time.
     path = storage.join(work, f"rows-{name}.parquet")
-    storage.write_hashes(path, [pa.table({name: values})], dictionary=name == "source")
+    passing.write_hashes(path, [pa.table({name: values})], dictionary=name == "source")
 
 
 def ranges(work: str, name: str) -> Iterator[tuple[int, pa.Array]]:

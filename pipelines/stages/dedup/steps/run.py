@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import passing
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import against, blocks, candidates, decide, index, signatures
 from headrace.pipelines.stages.dedup import stage as dedup
@@ -198,7 +199,7 @@ def _groups(files: Sequence[File], own: int) -> list[list[tuple[int, File]]]:
 def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
     """The fingerprints of some files, with the number of each row's file, in one file."""
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_hashes(path, _fingerprints(group), dictionary=["source"])
+    passing.write_hashes(path, _fingerprints(group), dictionary=["source"])
     return path
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import passing
 from headrace.pipelines import arrays
 from headrace.pipelines.stages.dedup import signatures
 from headrace.pipelines.stages.dedup.blocks import SIGNATURE, band_columns
@@ -40,7 +41,7 @@ def sign(staged: Sequence[str], work: str, config: Config) -> int:
 
 def _write(work: str, name: str, columns: dict[str, NDArray[np.generic]]) -> None:
     path = storage.join(work, f"{name}.parquet")
-    storage.write_hashes(path, [pa.table(columns)])
+    passing.write_hashes(path, [pa.table(columns)])
 
 
 def near(first: int, work: str, config: Config, foreign: int) -> str:

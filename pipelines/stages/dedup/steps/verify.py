@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from headrace import kernels
 from headrace.cluster import storage
 from headrace.cluster.parquet import guarded
+from headrace.cluster.stores import passing
 from headrace.pipelines.stages.dedup import against, candidates, decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
@@ -71,7 +72,7 @@ def gather(names: Sequence[str], starts: Sequence[int], work: str, foreign: int)
     groups = np.unique(group).tolist()
     for one in groups:
         path = storage.join(work, f"wanted-{one}.parquet")
-        storage.write_hashes(path, [table.filter(pa.array(group == one))])
+        passing.write_hashes(path, [table.filter(pa.array(group == one))])
     return {"chunks": chunks, "groups": groups}
 
 
@@ -85,7 +86,7 @@ def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str
         paths = written.setdefault(kind, [])
         for tables in _batches(_rows(mine, wanted, content)):
             paths.append(storage.join(work, f"{kind}-{number}-{len(paths)}.parquet"))
-            storage.write_passing(paths[-1], _by_chunk(tables), RANGE_GROUP, filtered=["chunk"])
+            passing.write(paths[-1], _by_chunk(tables), RANGE_GROUP, filtered=["chunk"])
     return written
 
 
@@ -152,7 +153,7 @@ def compare(
         rule[np.flatnonzero(chosen)[found.alike]] = decide.ALIKE
     columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "rule": rule}
     path = storage.join(work, f"verified-{chunk}.parquet")
-    storage.write_hashes(path, [pa.table(columns)])
+    passing.write_hashes(path, [pa.table(columns)])
     return {"path": path, "pairs": len(pairs)}
 
 
