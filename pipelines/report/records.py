@@ -27,6 +27,7 @@ CHANGED = {
     "clean.abbreviations": "words replaced by the recipe's table",
     "clean.ambiguous_dates": "dates left as they are, as day and month cannot be told apart",
     "clean.dates": "dates written as YYYY-MM-DD",
+    "clean.escapes": "messages whose line breaks and letters, written as in JSON, were decoded",
     "clean.html": "messages that were HTML turned into text",
     "clean.indentation": "messages whose indentation of code was made one kind",
     "clean.inline_tags": "HTML tags within a text removed",

@@ -56,7 +56,7 @@ DAMAGE: dict[str, tuple[Level, str, str]] = {
     "escaped": (
         "mend",
         r"hold line breaks or letters as escapes (\n and \u00e9 as they stand in code)",
-        "they were written as JSON twice, or read as plain text: decode them before (`steps`)",
+        "they were written as JSON twice, or read as plain text: `clean: {escapes: true}` decodes them",
     ),
     "placeholder": (
         "mend",

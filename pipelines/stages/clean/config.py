@@ -69,6 +69,9 @@ class Config(Section):
     inline_tags: bool = False
     """Remove tags such as `<b>` within texts that are no HTML as a whole; `<br>` becomes a line break. Those
     in code stay, and all of a text in which one is not closed."""
+    escapes: bool = False
+    """Decode `\\n` for a line break and `\\u00e9` for a letter in texts that have no line break of their own,
+    as where a text was written as JSON and read as it stood. JSON stays."""
     dates: Dates | None = None
     """Write dates as YYYY-MM-DD, outside of code; left out: they stay as they are."""
     indentation: Literal["spaces", "tabs"] | None = None

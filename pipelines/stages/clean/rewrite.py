@@ -1,4 +1,4 @@
-"""What changes the words of a text, not only its characters: HTML, dates, abbreviations, indentation of code.
+"""What changes the words of a text, not only characters: escapes, HTML, dates, abbreviations, indentation.
 
 What: the turns of a row, once they are in order, go through the steps that the recipe has on, and what they
 change is repaired again, until nothing changes more: cleaning twice is cleaning once, but for dates of a row
@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays
-from headrace.pipelines.stages.clean import dates, html, indents
+from headrace.pipelines.stages.clean import dates, escapes, html, indents
 from headrace.pipelines.stages.clean.config import Config, Dates
 from headrace.pipelines.stages.clean.text import CHARACTERS, ROUNDS, Changes, Repaired, decoded
 from headrace.pipelines.stages.clean.turns import Turns
 from headrace.pipelines.stages.clean.words import Words
 from headrace.pipelines.structure import CLOSE, OPEN
 
-KINDS = ("html", "inline_tags", "dates", "ambiguous_dates", "abbreviations", "indentation")
+KINDS = ("escapes", "html", "inline_tags", "dates", "ambiguous_dates", "abbreviations", "indentation")
 SEALED = re.compile(f"({OPEN}[^{CLOSE}]*{CLOSE})")
 # A text's new form, and how often it was changed.
 Change = Callable[[str], tuple[str, int]]
@@ -84,8 +84,11 @@ def _once(
 ) -> pa.Array:
     """All texts after one round of the steps over those that are `pending`; `changes` are added to."""
     texts = turns.texts
+    if config.escapes:
+        at = pending[_found(texts.take(pa.array(pending)), escapes.SUSPECTS)]
+        texts = _changed(texts, at, escapes.decoded, changes["escapes"])
     if config.html:
-        texts = _from_html(turns, pending, config.html, changes)
+        texts = _from_html(Turns(turns.rows, turns.roles, texts), pending, config.html, changes)
     if config.inline_tags:
         at = pending[_found(texts.take(pa.array(pending)), html.INLINE_SUSPECTS)]
         texts = _changed(texts, at, html.without_inline, changes["inline_tags"])

@@ -10,12 +10,12 @@ What, for each row that no stage has marked:
    answers to several calls. A conversation of user turns alone becomes one user turn.
 5. The order is enforced (`alternation`): system first and only first, then user and assistant in turn;
    tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
-6. Rows of HTML become text; dates, abbreviations and the indentation of code become what the recipe says
-   (`rewrite`).
+6. Escapes are decoded where the recipe says so, rows of HTML become text; dates, abbreviations and the
+   indentation of code become what the recipe says (`rewrite`).
 
 What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
-whose `entities` were decoded, that were `repaired`, `normalised`, turned from `html` into text, or given one
-`indentation`; characters that were `controls`, `invisible` or `stripped` from the ends; `dates`,
+whose `entities` or `escapes` were decoded, that were `repaired`, `normalised`, turned from `html` into text,
+or given one `indentation`; characters that were `controls`, `invisible` or `stripped` from the ends; `dates`,
 `inline_tags` and `abbreviations` that were replaced; turns that were removed (`empty_turns`,
 `opening_turns`) or `merged_turns`. `ambiguous_dates` were left as they are.
 

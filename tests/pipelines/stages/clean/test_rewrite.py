@@ -121,6 +121,30 @@ def test_inline_tags_go_where_the_recipe_says_so(content: str, made: str, n: int
     assert text(content, inline_tags=True) == (made, {"inline_tags": n} if n else {})
 
 
+@pytest.mark.parametrize(
+    ("content", "made"),
+    [
+        (r"First.\nThen \"that\".\n\nCaf\u00e9 \ud83d\ude00\tend", 'First.\nThen "that".\n\nCafé 😀\tend'),
+        (r'He said "so".\r\nThen', 'He said "so".\nThen'),
+        (r"caf\u00e9", "café"),
+        (r"a\\nB", "a\nB"),  # twice
+        (r"half \ud83d of a pair", r"half \ud83d of a pair"),
+        (r'half \ud83d of a "pair"', r'half \ud83d of a "pair"'),
+        (r"the gradient \nabla f \neq 0", r"the gradient \nabla f \neq 0"),
+        (r"C:\new\files", r"C:\new\files"),
+        ("a line\nand \\nMore", "a line\nand \\nMore"),
+        (r'{"text": "one\nTwo"}', r'{"text": "one\nTwo"}'),
+        (r"print('a\n')", r"print('a\n')"),
+    ],
+)
+def test_escapes_are_decoded_where_the_recipe_says_so(content: str, made: str) -> None:
+    assert text(content) == (content, {})
+    assert text(content, escapes=True) == (
+        made,
+        {"escapes": 1 + content.startswith("a\\\\")} if made != content else {},
+    )
+
+
 # Dates.
 
 
@@ -342,6 +366,7 @@ PIECES = st.lists(
                 *("<p>", "</p>", "<b>", "</b>", "<br>", "<pre>", "</pre>", "&lt;", "&amp;", "<x>", "<li>"),
                 *("3 May 2024", "03/04/2024", "25/12/2024", "2024/5/3", "May 3, 2024", "5/5/2024 "),
                 *("pls", "PLS ", "asap", "```\n", "```py\n", "\n\tx", "\n    y\n", "`", "~~~\n", " ", "\n"),
+                *("\\n", "\\nA", "\\u00e9", "\\ud83d", '\\"', '"', "\\", "\\t", "\\\\n "),
                 *("\u200b", "\u202e", "\u200d", "\u00ad", "\u05d0", "a", "क", "https://x.org/", "@"),
             ]
         ),
@@ -354,6 +379,7 @@ SWITCHES = st.fixed_dictionaries(
     optional={
         "html": st.sampled_from(["rows", "messages", None]),
         "inline_tags": st.booleans(),
+        "escapes": st.booleans(),
         "dates": st.sampled_from([{}, {"order": "dmy"}, {"order": "mdy", "languages": ["en", "de"]}]),
         "indentation": st.sampled_from(["spaces", "tabs"]),
         "abbreviations": st.just(WORDS),
