@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace import kernels
+from headrace.kernels import grams
 from headrace.pipelines.evaluate.gates.gate import Floats, Outcome, of_share
 from headrace.pipelines.examine.leaks import index, items, match
 from headrace.pipelines.examine.leaks.config import Config
@@ -44,7 +45,8 @@ class Leaks:
         """Show some training rows."""
         if self._held and len(training):
             numbers = np.arange(self.rows, self.rows + len(training))
-            found = match.search(kernels.fold(items.strings(list(training))), numbers, self._index, CONFIG)
+            words = grams.words(kernels.fold(items.strings(list(training))))
+            found = match.search(words, numbers, self._index, CONFIG)
             match.add(self.counts, found.counts)
             self.pairs = _best(pa.concat_tables([self.pairs, found.pairs]))
         self.rows += len(training)
