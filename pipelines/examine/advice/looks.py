@@ -9,6 +9,7 @@ from headrace.pipelines.examine.advice.reasons import OWN, Reason, reason
 
 OPENAI = "https://developers.openai.com/api/docs/guides/fine-tuning-best-practices"
 FEW = 20  # rows of a source with a flag that are too few to speak of it
+NEARLY = 0.9  # share of the rows with a flag that are of one source
 OPENED = 0.5  # opening turns a row from which on their roles may be wrong
 
 
@@ -37,7 +38,8 @@ def of_flags(facts: Facts, config: Config) -> Iterator[Reason]:
         n, told, where = _most(facts, name, least(name, config.suspect))
         many = n > least(name, config.suspect) * told > 0
         if many or (name in DAMAGE and n >= max(SEEN[0] * told, SEEN[1])):
-            words = f"{n:,} of {told:,} rows{where} {what} ({n / told:.1%}): {then}"
+            mostly = "" if where else _mostly(facts, name, n)
+            words = f"{n:,} of {told:,} rows{where} {what} ({n / told:.1%}{mostly}): {then}"
             source = OWN if name in DAMAGE else OPENAI
             yield reason(facts, name, level if many else "note", words, n / told, source, of=name)
 
@@ -52,3 +54,11 @@ def _most(facts: Facts, name: str, share: float) -> tuple[int, int, str]:
         return n, facts.told, ""
     most, told, source = max(found, key=lambda one: (one[0] / one[1], one[2]))
     return most, told, f" of source {source!r}"
+
+
+def _mostly(facts: Facts, name: str, n: int) -> str:
+    """That nearly all rows with a flag are of one source, where there are several."""
+    if len(facts.by_source) < 2:
+        return ""
+    most, source = max((int(flags.get(name, 0)), source) for source, (_, flags) in facts.by_source.items())
+    return f", nearly all of source {source!r}" if most >= NEARLY * n else ""

@@ -411,6 +411,16 @@ def test_flags_of_one_source_are_a_fault_of_it() -> None:
     assert (found["error"].level, found["error"].number) == ("mend", 0.2)
     assert found["error"].words.startswith("200 of 1,000 rows of source 'b' hold a program's error message")
     assert found["refusal"].words.startswith("900 of 1,000 rows of source 'b' refuse (90.0%)")
+    of_all = {"a": (20_000, {"missing": 20}), "b": (1_000, {"missing": 980})}
+    missing = next(
+        one
+        for one in verdict.advise(facts(21_000, flags={"missing": 1_000}, by_source=of_all), Config()).reasons
+        if one.code == "missing"
+    )
+    assert missing.words.startswith(
+        "1,000 of 21,000 rows hold what a program writes where a value was missing"
+    )
+    assert "(4.8%, nearly all of source 'b')" in missing.words
     few = verdict.advise(facts(30_000, by_source={"b": (20, {"error": 20})}), Config())
     assert "error" not in {one.code for one in few.reasons}
 
