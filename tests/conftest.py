@@ -143,6 +143,7 @@ def ray_local(s3_plan: dict[str, str]) -> Iterator[None]:
     patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "60000")
     for name, value in s3_plan.items():  # raylet and workers inherit what stands here at init
         patch.setenv(name, value)
+    ray.shutdown()  # one that a command of an earlier test has started, where tests are run in another order
     ray.init(
         address="local",
         num_cpus=4,
