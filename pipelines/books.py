@@ -6,7 +6,7 @@ for every part, pass and run.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,11 @@ def traits(table: pa.Table, weights: np.ndarray | None = None) -> dict[str, dict
         pairs = zip(coded.dictionary.to_pylist(), sums.tolist(), strict=True)
         mixes[name] = dict(sorted((str(value), n) for value, n in pairs))
     return mixes
+
+
+def flagged(mixes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Of rows by trait and value: how many have traits, and how many have each flag."""
+    return {"rows": sum(mixes.get("task", {}).values()), "flags": mixes.get("flags", {})}
 
 
 def add_mixes(each: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

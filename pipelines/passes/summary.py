@@ -177,14 +177,11 @@ def _sources(
 
 
 def _flagged(rows: Sequence[ledger.Record]) -> dict[str, Any]:
-    """By source its rows with traits, and how many have each flag; sources without flags are left out."""
-    found = {}
-    for source in sorted({str(record["source"]) for record in rows}):
-        mixes = books.add_mixes(r.get("traits", {}) for r in rows if str(r["source"]) == source)
-        told = sum(mixes.get("task", {}).values())
-        if told and mixes.get("flags"):
-            found[source] = {"rows": told, "flags": mixes["flags"]}
-    return found
+    """By source `books.flagged`."""
+    mixes: dict[str, list[Any]] = {}
+    for record in rows:
+        mixes.setdefault(str(record["source"]), []).append(record.get("traits", {}))
+    return {source: books.flagged(books.add_mixes(own)) for source, own in sorted(mixes.items())}
 
 
 def _told(run: Run, rows: Sequence[ledger.Record]) -> dict[str, Any]:

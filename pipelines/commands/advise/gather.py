@@ -202,13 +202,12 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
     return Gathered(facts, origin, prompt, answer)
 
 
-def _flagged(kept: pa.Table) -> dict[str, tuple[int, Mapping[str, int]]]:
-    """By source its rows with traits, and how many of them have each flag."""
-    found: dict[str, tuple[int, Mapping[str, int]]] = {}
-    for source in kept["source"].unique().to_pylist():
-        mixes = books.traits(kept.filter(pc.equal(kept["source"], source)))
-        found[source] = (sum(mixes.get("task", {}).values()), mixes.get("flags", {}))
-    return found
+def _flagged(kept: pa.Table) -> dict[str, Mapping[str, Any]]:
+    """By source `books.flagged`."""
+    told = kept.drop_columns(["messages"])  # or their texts are copied
+    sources = told["source"].unique().to_pylist()
+    mixes = {source: books.traits(told.filter(pc.equal(told["source"], source))) for source in sources}
+    return {source: books.flagged(own) for source, own in mixes.items()}
 
 
 def _sides(recipe: Recipe, rows: int) -> Counter[str] | None:

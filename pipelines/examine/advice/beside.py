@@ -134,20 +134,19 @@ def _words_before(turns: Sequence[str], answer: str) -> str:
     return ""
 
 
-def shift(before: Sequence[Sequence[str]], told: Sequence[str], both: Any = None) -> int:
+def shift(before: Sequence[Sequence[str]], told: Sequence[str], both: Any) -> int:
     """By how many rows the answers stand away from their prompts, as far as words tell it; 0: by none.
 
-    before: turns before each answer; told: the answers; both: their `matrix`, where there is one. How many
-    of a last turn's words, the rarer the heavier, stand in an answer is told for the answers of the same rows
-    and of those up to `REACH` before or behind, less the rows of which one goes on where the other ended:
-    there the words of an answer come again.
+    before: turns before each answer; told: the answers; both: their `matrix`. How many of a last turn's
+    words, the rarer the heavier, stand in an answer is told for the answers of the same rows and of those up
+    to `REACH` before or behind, less the rows of which one goes on where the other ended: there the words of
+    an answer come again.
     """
     n = len(told)
     inside = range(REACH, n - REACH)
     if not len(inside):
         return 0
     asked = [turns[-1] if turns else "" for turns in before]
-    both = matrix(before, told) if both is None else both
     own = both[inside.start : inside.stop]
     held = [lines(turns) for turns in before]
 
@@ -159,6 +158,6 @@ def shift(before: Sequence[Sequence[str]], told: Sequence[str], both: Any = None
     for by in range(-REACH, REACH + 1):
         apart = np.array([not by or not (goes_on(k, k + by) or goes_on(k + by, k)) for k in inside])
         other = both[n + inside.start + by : n + inside.stop + by]
-        like[by] = float(np.asarray(own.multiply(other).sum(1)).ravel()[apart].sum()) / len(inside)
+        like[by] = float(_beside(own, other)[apart].sum()) / len(inside)
     best = max(like, key=lambda by: (like[by], -abs(by)))
     return best if like[best] > BETTER[0] * like[0] + BETTER[1] else 0

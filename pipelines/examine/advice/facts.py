@@ -28,7 +28,8 @@ class Facts:
     tasks: Counts | None = None
     rules: Counts | None = None  # what told the tasks
     flags: Counts | None = None
-    by_source: Mapping[str, tuple[int, Counts]] = field(default_factory=dict)  # rows with traits, their flags
+    # Of each source its `rows` with traits, and how many of them have each of their `flags`.
+    by_source: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     traced: int | None = None  # rows with reasoning before the answer
     told: int = 0  # rows whose traits were told
     checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -107,7 +108,7 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
         tasks=tasks or None,
         rules=traits.get("rule"),
         flags=traits.get("flags"),
-        by_source={name: (own["rows"], own["flags"]) for name, own in (run.get("flagged") or {}).items()},
+        by_source=run.get("flagged") or {},
         traced=traced(traits),
         told=sum(tasks.values()) if tasks else 0,
         checks={name: examined[name] for name in CHECKS if looked(examined.get(name))},

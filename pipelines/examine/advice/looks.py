@@ -35,8 +35,9 @@ def of_forms(facts: Facts, config: Config) -> Iterator[Reason]:
 
 def of_flags(facts: Facts, config: Config) -> Iterator[Reason]:
     for name, (level, what, then) in {**FLAGS, **DAMAGE}.items():
-        n, told, where = _most(facts, name, least(name, config.suspect))
-        many = n > least(name, config.suspect) * told > 0
+        share = least(name, config.suspect)
+        n, told, where = _most(facts, name, share)
+        many = n > share * told > 0
         if many or (name in DAMAGE and n >= max(SEEN[0] * told, SEEN[1])):
             mostly = "" if where else _mostly(facts, name, n)
             words = f"{n:,} of {told:,} rows{where} {what} ({n / told:.1%}{mostly}): {then}"
@@ -48,8 +49,7 @@ def _most(facts: Facts, name: str, share: float) -> tuple[int, int, str]:
     """Rows with a flag, of how many, and of which source: all, or, where more than this share of some source
     but not of all have it, those of the source of which most have."""
     n = int((facts.flags or {}).get(name, 0))
-    found = [(int(flags.get(name, 0)), told, source) for source, (told, flags) in facts.by_source.items()]
-    found = [one for one in found if one[0] > max(share * one[1], FEW)]
+    found = [one for one in _by_source(facts, name) if one[0] > max(share * one[1], FEW)]
     if not found or n > share * facts.told:
         return n, facts.told, ""
     most, told, source = max(found, key=lambda one: (one[0] / one[1], one[2]))
@@ -58,7 +58,13 @@ def _most(facts: Facts, name: str, share: float) -> tuple[int, int, str]:
 
 def _mostly(facts: Facts, name: str, n: int) -> str:
     """That nearly all rows with a flag are of one source, where there are several."""
-    if len(facts.by_source) < 2:
+    found = _by_source(facts, name)
+    if len(found) < 2:
         return ""
-    most, source = max((int(flags.get(name, 0)), source) for source, (_, flags) in facts.by_source.items())
+    most, _, source = max(found, key=lambda one: (one[0], one[2]))
     return f", nearly all of source {source!r}" if most >= NEARLY * n else ""
+
+
+def _by_source(facts: Facts, name: str) -> list[tuple[int, int, str]]:
+    """Of each source its rows with a flag, its rows with traits, and its name."""
+    return [(int(own["flags"].get(name, 0)), own["rows"], source) for source, own in facts.by_source.items()]

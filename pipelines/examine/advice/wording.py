@@ -18,6 +18,7 @@ WITHIN = 0.6  # share of these that end within a sentence
 SHORT, AGAIN, LABELS = 4, 3, 0.8  # words of a label; rows that give it; share of rows whose answer is one
 HARDLY, SEVERAL, MANY = 5, 3, 0.8  # rows of a rare label; how many of them; share of labels that may be such
 PROSE = 5  # words of most answers beside which "None" is none
+# What an answer says that finds nothing, where something was asked for; and what stands in a blank field.
 NOTHING = re.compile(
     r"\W*(?:none|null|n/?a|nothing|no|unknown|not found|empty|keine?s?|rien|aucune?|nada)?\W*", re.I
 )

@@ -24,6 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.bits import pointer
+from headrace.kernels.utf8 import decoded
 from headrace.pipelines.examine.contradictions import asking, synonyms
 
 HASH, LETTERS, FIRST, LENGTH = np.uint64(32), np.uint64(18), np.uint64(10), np.uint64(2)
@@ -158,17 +159,44 @@ def _found(texts: pa.Array, known: _Known) -> Words:
     return Words(offsets, codes[:used].copy(), plain, tally)
 
 
-@njit(cache=True, nogil=True)
-def _point(data, at):  # type: ignore[no-untyped-def]
-    """The code point that begins at a byte of UTF-8, and how many bytes it has."""
-    byte = np.int64(data[at])
-    if byte < 128:
-        return byte, 1
-    size = 2 + (byte >= 224) + (byte >= 240)
-    point = byte & (127 >> size)
-    for k in range(1, size):
-        point = point << 6 | np.int64(data[at + k]) & 63
-    return point, size
+@njit(inline="always")
+def _letter(data, letters, most, at, end):  # type: ignore[no-untyped-def]
+    """What the character at `at` is in a word, none behind the end; and how many bytes it has."""
+    if at >= end:
+        return np.uint64(0), 1
+    point, size = np.int64(data[at]), 1
+    if point >= 128:
+        point, size = decoded(data, at)
+    return np.uint64(letters[min(point, most)]), size
+
+
+@njit(inline="always")
+def _kind(known, kinds, maybe, code):  # type: ignore[no-untyped-def]
+    """What a word is, 0 where it is none that is known; and where it stands among these."""
+    bit = code >> MAYBE
+    if maybe[np.int64(bit >> np.uint64(6))] >> (bit & np.uint64(63)) & np.uint64(1):
+        place = _place(known, code & ~COUNTS)
+        if known[place]:
+            return kinds[place], place
+    return np.uint8(0), np.int64(-1)
+
+
+@njit(inline="always")
+def _with(sums, code):  # type: ignore[no-untyped-def]
+    """A tally with one more of the words that begin as this one does."""
+    at = _tallied(code)
+    return sums + (((sums >> at) + np.uint64(1) & PAIR) - (sums >> at & PAIR) << at)
+
+
+@njit(inline="always")
+def _likewise(codes, put, out):  # type: ignore[no-untyped-def]
+    """Put the words that may stand for a contraction into `codes`; returns them in a tally."""
+    loose = np.uint64(0)
+    for code in put:
+        codes[out] = code
+        loose |= PAIR << _tallied(code)
+        out += 1
+    return loose
 
 
 @njit(cache=True, nogil=True)
@@ -189,12 +217,7 @@ def _words(  # type: ignore[no-untyped-def]
         before, stem_before = np.int64(-1), np.uint64(0)  # where the word before stands, if it ends in n
         at, end = ends[text], ends[text + 1]
         while at <= end:
-            letter, size = np.uint64(0), 1
-            if at < end:
-                point = np.int64(data_[at])
-                if point >= 128:
-                    point, size = _point(data_, at)
-                letter = np.uint64(letters_[min(point, most)])
+            letter, size = _letter(data_, letters_, most, at, end)
             at += size
             if letter == UNTOLD:
                 plain[text] = False
@@ -214,28 +237,20 @@ def _words(  # type: ignore[no-untyped-def]
                 codes_[out] = stem_before
                 loose |= PAIR << _tallied(codes_[before]) | PAIR << _tallied(stem_before)
                 out += 1
-            bit = code >> MAYBE
-            place = np.int64(-1)
-            if maybe_[np.int64(bit >> np.uint64(6))] >> (bit & np.uint64(63)) & np.uint64(1):
-                place = _place(known_, code & ~COUNTS)
-            if place >= 0 and known_[place]:
-                kind = kinds_[place]
-                contracts = contracts or kind & CONTRACTED
-                if kind & IDLE:
-                    code &= ~COUNTS
-                    if kind & MEANS:  # what it was meant for stands there, too
-                        codes_[out] = means_[place]
-                        loose |= PAIR << _tallied(codes_[out])
-                        out += 1
-                elif kind & MEANS:
-                    code = means_[place] | COUNTS
-            letter_at = _tallied(code)
+            kind, place = _kind(known_, kinds_, maybe_, code)
+            contracts = contracts or kind & CONTRACTED
+            if kind & IDLE:
+                code &= ~COUNTS
+                if kind & MEANS:  # what it was meant for stands there, too
+                    codes_[out] = means_[place]
+                    loose |= PAIR << _tallied(codes_[out])
+                    out += 1
+            elif kind & MEANS:
+                code = means_[place] | COUNTS
             if code & COUNTS:
-                sums += (
-                    ((sums >> letter_at) + np.uint64(1) & PAIR) - (sums >> letter_at & PAIR)
-                ) << letter_at
+                sums = _with(sums, code)
             else:
-                loose |= PAIR << letter_at
+                loose |= PAIR << _tallied(code)
             codes_[out] = code
             before = np.int64(-1)
             if last == N and length > 1:
@@ -243,10 +258,8 @@ def _words(  # type: ignore[no-untyped-def]
             out += 1
             word, stem, has, length = BEGUN, BEGUN, np.uint64(0), 0
         if contracts:
-            codes[out : out + len(put)] = put
+            loose |= _likewise(codes_, put, out)
             out += len(put)
-            for code in put:
-                loose |= PAIR << _tallied(code)
         if not plain[text]:
             out, loose = begin, ~np.uint64(0)
         tally[text, 0], tally[text, 1] = sums, loose

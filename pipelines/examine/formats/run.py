@@ -148,7 +148,7 @@ def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
 
 class Looked(NamedTuple):
     """What was seen of some rows, their `findings` with the source of each, rows that lose an end by format,
-    and where `Seen.every` of the answers is written.
+    and where `_every` of the answers is written.
     """
 
     seen: "Seen"
@@ -159,7 +159,7 @@ class Looked(NamedTuple):
 
 class Seen(NamedTuple):
     """counts: rows by source, format and state; tasks: by source, task and format; built: answers in JSON by
-    source and shape; calls of tools; answers that are too long to be parsed; `every` row.
+    source and shape; calls of tools; answers that are too long to be parsed.
     """
 
     counts: Counter[tuple[str, str, str]]
@@ -167,14 +167,12 @@ class Seen(NamedTuple):
     built: dict[str, Counter[str]]
     calls: called.Called
     long: int
-    every: pa.Table
 
 
 def _file(files: rows.Files, work: str, config: Config, limit: cut.Limit) -> Looked:
     """Look at the answers of some files."""
     table, exchanged = files.table, files.exchanges
-    seen = _seen(table, exchanged, config)
-    every = seen.every
+    seen, every = _seen(table, exchanged, config)
     target = storage.join(work, f"every-{files.number}.parquet")
     answered = every.filter(pc.not_equal(exchanged["answer"], ""))
     storage.write_table(target, answered, dictionary=["source", "task", "format", "shape"])
@@ -184,11 +182,12 @@ def _file(files: rows.Files, work: str, config: Config, limit: cut.Limit) -> Loo
     broken = _true(pc.invert(every["valid"]))
     found = [_found(every, broken, "broken"), _found(every, lost, "cut"), _found(every, wrong, "call")]
     by_format = Counter(every["format"].filter(pa.array(lost)).to_pylist())
-    return Looked(seen._replace(every=every.slice(0, 0)), pa.concat_tables(found), by_format, target)
+    return Looked(seen, pa.concat_tables(found), by_format, target)
 
 
-def _seen(table: pa.Table, exchanged: pa.Table, config: Config) -> Seen:
-    """What the answers of a table are; exchanged: its `rows.exchanges`."""
+def _seen(table: pa.Table, exchanged: pa.Table, config: Config) -> tuple[Seen, pa.Table]:
+    """What the answers of a table are, together and each (`_every`, with its shape); exchanged: its
+    `rows.exchanges`."""
     found = formats(exchanged["answer"], config)
     answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
@@ -204,12 +203,12 @@ def _seen(table: pa.Table, exchanged: pa.Table, config: Config) -> Seen:
     every = _every(table, found)
     every = every.append_column("shape", _built(answers, every))
     tasks = mixture.counted(every.filter(said))
-    return Seen(counts, tasks, _by_shape(every), called.look(table), long, every)
+    return Seen(counts, tasks, _by_shape(every), called.look(table), long), every
 
 
 def sampled(table: pa.Table, exchanged: pa.Table, config: Config) -> dict[str, Any]:
     """The report of rows in memory, of all but ends that are lost; exchanged: their `rows.exchanges`."""
-    seen = _seen(table, exchanged, config)
+    seen, _ = _seen(table, exchanged, config)
     mixed = mixture.told(seen.tasks, config.most, config.mixed)
     also = report.more(seen.built, _odd(seen.built), [seen.calls])
     return report.of(_habits(seen.counts), seen.long, mixed, config, also)

@@ -286,9 +286,7 @@ def _keys(
 
 def _asking(rows: NDArray[np.int64], codes: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
     """Which messages stand before a turn of the assistant's in their rows: ``bool[M]``."""
-    turns = np.flatnonzero(codes == ASSISTANT)
-    last = np.full(n, -1)
-    last[rows[turns]] = turns  # of several the last one
+    last = arrays.last(rows, np.flatnonzero(codes == ASSISTANT), n)
     found: NDArray[np.bool_] = np.arange(len(rows)) < last[rows]
     return found
 

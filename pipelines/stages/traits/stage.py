@@ -174,12 +174,10 @@ def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]
 
 def _damaged(texts: pa.Array, roles: pa.Array, rows: NDArray[np.int64], n: int) -> dict[str, Mask]:
     """Flags by what machines have left in texts, but in what tools said: ``bool[n]`` each."""
-    spoken = np.flatnonzero(~_is(roles, "tool"))
-    answers = (_is(roles, "assistant"))[spoken]
-    seen = damage.look(texts.take(pa.array(spoken)), answers)
+    spoken, seen = ~_is(roles, "tool"), damage.look(texts, _is(roles, "assistant"))
     flags = {name: np.zeros(n, np.bool_) for name in damage.NAMES}
     for name, found in zip(damage.NAMES, seen, strict=True):
-        flags[name][rows[spoken[found]]] = True
+        flags[name][rows[found & spoken]] = True
     flags["placeholder"][rows[_is(roles, "text")]] = False  # markup of a page
     return flags
 
@@ -187,9 +185,8 @@ def _damaged(texts: pa.Array, roles: pa.Array, rows: NDArray[np.int64], n: int) 
 def _repeated(texts: pa.Array, answers: Mask, rows: NDArray[np.int64], n: int) -> Mask:
     """Rows in which an assistant says the very same twice, or what was said just before: ``bool[n]``."""
     many = np.bincount(rows[answers], minlength=n) > 1
-    at = np.flatnonzero(many[rows])
-    long = pc.greater_equal(pc.binary_length(texts.take(pa.array(at))), SAID).fill_null(False)
-    at = at[long.to_numpy(zero_copy_only=False)]
+    long = pc.greater_equal(pc.binary_length(texts), SAID).fill_null(False).to_numpy(zero_copy_only=False)
+    at = np.flatnonzero(many[rows] & long)
     said = (
         texts.take(pa.array(at)).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     )

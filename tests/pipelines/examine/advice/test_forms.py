@@ -130,7 +130,8 @@ def test_answers_that_break_off() -> None:
 def test_answers_beside_another_prompt(by: int) -> None:
     moved = [ANSWERS[(k - by) % N] for k in range(N)]
     assert counts(rows(answers=moved)) == {"shifted": N}
-    assert beside.shift([[prompt] for prompt in PROMPTS], moved) == by
+    before = [[prompt] for prompt in PROMPTS]
+    assert beside.shift(before, moved, beside.matrix(before, moved)) == by
 
 
 def test_columns_taken_for_each_other() -> None:

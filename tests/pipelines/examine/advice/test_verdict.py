@@ -405,13 +405,17 @@ def test_how_many_rows_with_a_flag_are_a_fault(
 
 def test_flags_of_one_source_are_a_fault_of_it() -> None:
     flags = {"error": 210, "refusal": 900}
-    sources = {"a": (8_000, {"error": 10}), "b": (1_000, {"error": 200, "refusal": 900}), "c": (1_000, {})}
+    sources = {
+        "a": {"rows": 8_000, "flags": {"error": 10}},
+        "b": {"rows": 1_000, "flags": {"error": 200, "refusal": 900}},
+        "c": {"rows": 1_000, "flags": {}},
+    }
     advice = verdict.advise(facts(30_000, flags=flags, by_source=sources), Config())
     found = {one.code: one for one in advice.reasons}
     assert (found["error"].level, found["error"].number) == ("mend", 0.2)
     assert found["error"].words.startswith("200 of 1,000 rows of source 'b' hold a program's error message")
     assert found["refusal"].words.startswith("900 of 1,000 rows of source 'b' refuse (90.0%)")
-    of_all = {"a": (20_000, {"missing": 20}), "b": (1_000, {"missing": 980})}
+    of_all = {"a": {"rows": 20_000, "flags": {}}, "b": {"rows": 1_000, "flags": {"missing": 1_000}}}
     missing = next(
         one
         for one in verdict.advise(facts(21_000, flags={"missing": 1_000}, by_source=of_all), Config()).reasons
@@ -421,7 +425,7 @@ def test_flags_of_one_source_are_a_fault_of_it() -> None:
         "1,000 of 21,000 rows hold what a program writes where a value was missing"
     )
     assert "(4.8%, nearly all of source 'b')" in missing.words
-    few = verdict.advise(facts(30_000, by_source={"b": (20, {"error": 20})}), Config())
+    few = verdict.advise(facts(30_000, by_source={"b": {"rows": 20, "flags": {"error": 20}}}), Config())
     assert "error" not in {one.code for one in few.reasons}
 
 
