@@ -1,8 +1,8 @@
 """What a run does, as Prometheus metrics: counted by the driver as commits come in.
 
-Ray exports them on the metrics port of the driver's node, with `ray_` before every name and `_total`
-behind every counter. No label holds a row, a path or text: the only labels are the pass, the stage
-and the outcome, so the number of series does not grow with the data.
+A cluster's Ray exports them on the metrics port of the driver's node (one that we start for a run exports
+none), with `ray_` before every name and `_total` behind every counter. No label holds a row, a path or text:
+the only labels are the pass, the stage and the outcome, so the number of series does not grow with the data.
 
 Cost: a few counter increments a commit; nothing a row. Without Ray nothing is recorded.
 
